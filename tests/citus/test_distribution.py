@@ -1,13 +1,18 @@
 """`orchboard distribute`: what it moves, what it refuses, and that it can be interrupted and repeated."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import asyncpg
 import pytest
+from msgspec.structs import replace
 
 from orchboard.errors import SetupError
-from orchboard.store.citus.distribution import Distribution, find_cluster
-from orchboard.store.citus.nodes import is_distributed
+from orchboard.store.citus.distribution import Cluster, Distribution, find_cluster
+from orchboard.store.citus.nodes import NodeSettings, fetch_node_settings, is_distributed
+from orchboard.store.diagnostics.node_checks import find_small_settings
 from orchboard.store.postgres.database import Database
 from tests.support.citus import RESULTS, CitusCluster, CitusNode, distribute, migrate
 from tests.support.database import execute, run
@@ -182,3 +187,87 @@ def test_a_worker_that_does_not_answer_is_not_added(on_one_worker: str) -> None:
     with pytest.raises(SetupError, match="the worker 127.0.0.1:9 could not be set up"):
         run(_add(on_one_worker, CitusNode("127.0.0.1", 9, 0)))
     assert run(_value(on_one_worker, "SELECT count(*) FROM pg_dist_node")) == 2
+
+
+def test_other_programs_are_named_in_the_refusal(plain_on_cluster: str) -> None:
+    async def attempt() -> None:
+        others = [
+            await asyncpg.connect(plain_on_cluster, server_settings={"application_name": f"grafana {number}"})
+            for number in range(5)
+        ]
+        try:
+            await distribute(plain_on_cluster)
+        finally:
+            for other in others:
+                await other.close()
+
+    expected = r"\(5 connections\): pid \d+ of user \w+ \(grafana 0, [0-9.]+\), .*\(grafana 2, [0-9.]+\) and 2 more; stop"
+    with pytest.raises(SetupError, match=expected):
+        run(attempt())
+
+
+def _command(url: str, *words: str) -> tuple[int, str]:
+    done = subprocess.run(
+        [sys.executable, "-m", "orchboard", *words],
+        env={**os.environ, "POSTGRES": url},
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_the_command_says_what_is_left_to_do(plain_on_cluster: str) -> None:
+    url = plain_on_cluster
+    assert _command(url, "distribute", "--back") == (0, "the results were not distributed: none was moved\n")
+    status, said = _command(url, "distribute", "--shards", "4")
+    assert (status, "start the servers again" in said) == (0, True), said
+    status, said = _command(url, "distribute", "--dry-run")
+    assert (status, "in 4 shards already; nothing to do" in said) == (0, True), said
+    for words in (["--shards", "8"], ["--shards", "8", "--dry-run"]):
+        status, said = _command(url, "distribute", *words)
+        assert status == 3
+        assert "in 4 shards already; run `orchboard distribute --back` first" in said
+    assert _command(url, "distribute", "--shards", "4")[0] == 0, "as they are"
+
+
+def test_a_plan_names_only_workers_that_are_not_set_up(distributed: str, cluster: CitusCluster) -> None:
+    new = cluster.workers[1]
+    run(
+        execute(
+            new.url(distributed), "SET citus.enable_ddl_propagation = off", "DROP TABLE rollup_invalidations"
+        )
+    )
+    status, said = _command(distributed, "distribute", "--dry-run")
+    assert (status, said.endswith(f"would set up {new.name}:{new.port}\n")) == (0, True), said
+
+
+@pytest.mark.parametrize(
+    "words", ["distribute", "distribute --back", "migrate up", "migrate version", "doctor"]
+)
+def test_a_worker_is_not_taken_for_the_coordinator(
+    distributed: str, cluster: CitusCluster, words: str
+) -> None:
+    status, said = _command(cluster.workers[0].url(distributed), *words.split())
+    assert status
+    assert "POSTGRES is a worker of a Citus cluster: set it to the coordinator" in said
+
+
+def test_too_few_prepared_transactions_are_refused(plain_on_cluster: str) -> None:
+    async def find() -> tuple[Cluster, list[NodeSettings]]:
+        connection = await asyncpg.connect(plain_on_cluster)
+        try:
+            return await find_cluster(connection), await fetch_node_settings(connection)
+        finally:
+            await connection.close()
+
+    found, settings = run(find())
+    assert [each.port for each in settings] == [node.port for node in found.nodes]
+    assert not found.unsuited
+    small = replace(settings[1], max_prepared_transactions=settings[1].max_connections - 1)
+    [finding] = find_small_settings([*settings, small])
+    assert f"max_prepared_transactions is {small.max_prepared_transactions} on the node" in finding.message
+    assert f"{small.name}:{small.port}" in finding.message
+    with pytest.raises(SetupError, match="raise it there, restart the node"):
+        replace(found, unsuited=(small.problem,)).require_suited(None)

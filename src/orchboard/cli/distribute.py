@@ -28,11 +28,12 @@ def distribute(
         ),
     ] = False,
     shards: Annotated[
-        int,
+        int | None,
         Parameter(
-            help="Number of parts that the results are divided into. Can't be changed later, except by way of --back."
+            help="Number of parts that the results are divided into; 32 if it is not given. Can't be changed later, except by "
+            "way of --back."
         ),
-    ] = 32,
+    ] = None,
     dry_run: Annotated[
         bool, Parameter(help="Say what would be done, and change nothing.", negative="")
     ] = False,
@@ -55,7 +56,7 @@ def distribute(
     from orchboard.errors import BadInputError
     from orchboard.store.citus.distribution import MAX_SHARDS
 
-    if not 1 <= shards <= MAX_SHARDS:
+    if shards is not None and not 1 <= shards <= MAX_SHARDS:
         raise BadInputError(f"--shards must be a number from 1 to {MAX_SHARDS}, not {shards}")
     if add and back:
         raise BadInputError("--add and --back can't be combined")
@@ -96,7 +97,9 @@ def _parse_address(text: str) -> tuple[str, int]:
     return name, int(port)
 
 
-def _plan(cluster: Cluster, shards: int, *, add: str, back: bool) -> str:
+def _plan(cluster: Cluster, shards: int | None, *, add: str, back: bool) -> str:
+    from orchboard.store.citus.distribution import DEFAULT_SHARDS
+
     nodes = ", ".join(node.address for node in cluster.workers)
     if add:
         return f"would set up {add} and add it to the cluster"
@@ -104,12 +107,25 @@ def _plan(cluster: Cluster, shards: int, *, add: str, back: bool) -> str:
         if not cluster.is_distributed:
             return "the results are not distributed; would delete what an interrupted run left on the workers"
         return f"would move {cluster.results:,} results from {nodes} back to the coordinator"
+    cluster.require_suited(shards)
     if cluster.is_distributed:
-        return f"the results are distributed already; would set up the nodes that were added since: {nodes}"
-    return f"would distribute {cluster.results:,} results in {shards} shards over {nodes}"
+        return f"the results are distributed in {cluster.shards} shards already; {_plan_rest(cluster)}"
+    return f"would distribute {cluster.results:,} results in {shards or DEFAULT_SHARDS} shards over {nodes}"
+
+
+def _plan_rest(cluster: Cluster) -> str:
+    """What a run does on a distributed board, beside giving the workers the privileges of this server."""
+    rest = []
+    if cluster.not_set_up:
+        rest.append(f"would set up {', '.join(cluster.not_set_up)}")
+    if cluster.has_local_copy:
+        rest.append("would delete the copy of them that an interrupted run left on the coordinator")
+    return ", and ".join(rest) or "nothing to do, unless privileges were granted since"
 
 
 def _summary(cluster: Cluster, *, back: bool) -> str:
+    if back and not cluster.is_distributed:
+        return "the results were not distributed: none was moved"
     if back:
         return f"{cluster.results:,} results are on the coordinator; start the servers again"
     nodes = len(cluster.workers)

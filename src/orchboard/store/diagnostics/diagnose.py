@@ -52,13 +52,11 @@ async def diagnose(
                 async with asyncio.timeout(timeout_s):
                     findings += await run()
             except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-                findings.append(
-                    Finding(
-                        Level.WARNING,
-                        "database",
-                        f"not all checks could be run: {explain_failure(error).summary}",
-                    )
+                failure = explain_failure(error)
+                skipped = Finding(
+                    Level.WARNING, "database", f"not all checks could be run: {failure.summary}"
                 )
+                findings += [] if skipped in findings else [skipped]
     finally:
         connection.terminate()
     return findings
