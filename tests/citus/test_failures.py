@@ -65,6 +65,22 @@ def test_results_are_stored_on_their_worker_directly(
     assert run(_value(distributed, "SELECT count(*) FROM events")) == 80
 
 
+def test_doctor_says_to_start_a_worker_that_is_away(distributed: str, cluster: CitusCluster) -> None:
+    worker = cluster.workers[0]
+    with away(worker, distributed):
+        done = subprocess.run(
+            [sys.executable, "-m", "orchboard", "doctor"],
+            env={**os.environ, "POSTGRES": distributed},
+            capture_output=True,
+            text=True,
+            timeout=100,
+            check=False,
+        )
+    assert f"the worker {worker.name}:{worker.port} does not answer\n    Start it" in done.stdout
+    assert "citus_remove_node" not in done.stdout, "impossible, as it has results"
+    assert done.stdout.count("not all checks could be run: a node of the Citus cluster does not answer") == 1
+
+
 # The sessions of programs: those between nodes stay open.
 OTHERS = (
     "datname = current_database() AND backend_type = 'client backend' AND application_name NOT LIKE 'citus%'"

@@ -46,8 +46,8 @@ class CitusCluster:
     def workers(self) -> list[CitusNode]:
         return [node for node in self.nodes if node.group_id]
 
-    def new_database(self) -> Iterator[str]:
-        """The URL of a new database on the coordinator, which the workers know; it has no schema."""
+    def new_database(self, *, workers: int | None = None) -> Iterator[str]:
+        """The URL of a new database on the coordinator, which the first `workers` workers know, or all; it has no schema."""
         name = next(_names)
         for node in self.nodes:
             url = node.url(self.url)
@@ -63,7 +63,7 @@ class CitusCluster:
             execute(
                 coordinator,
                 f"SELECT citus_set_coordinator_host('{here.name}', {here.port})",
-                *(f"SELECT citus_add_node('{node.name}', {node.port})" for node in self.workers),
+                *(f"SELECT citus_add_node('{node.name}', {node.port})" for node in self.workers[:workers]),
             )
         )
         yield coordinator

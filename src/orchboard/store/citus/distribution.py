@@ -11,7 +11,16 @@ from msgspec import Struct
 from orchboard.errors import SetupError
 from orchboard.runtime.tasks import cancel_and_wait
 from orchboard.store.citus.changes import NodeChanges
-from orchboard.store.citus.nodes import Node, clear_nodes, fetch_nodes, is_distributed, set_up_nodes
+from orchboard.store.citus.nodes import (
+    Node,
+    add_node,
+    clear_nodes,
+    fetch_node_settings,
+    fetch_nodes,
+    fetch_workers,
+    is_distributed,
+    set_up_nodes,
+)
 from orchboard.store.connection.types import Connect, Connection
 from orchboard.store.sql_files import sql
 
@@ -25,11 +34,17 @@ Report = Callable[[int, int], None]
 
 _POLL_S = 1.0
 
+# Number of other sessions that a refusal names.
+_NAMED = 3
+
 
 class Cluster(Struct, frozen=True):
     """A cluster, as a command found it.
 
     results -- number of results; has_local_copy -- of results that are distributed; is_distributed -- whether they are
+    shards -- number of parts of the results; 0 if they are not distributed
+    not_set_up -- addresses of workers that lack what the triggers need
+    unsuited -- settings of nodes that are too small, as sentences
     """
 
     version: str
@@ -37,6 +52,20 @@ class Cluster(Struct, frozen=True):
     results: int
     has_local_copy: bool
     is_distributed: bool
+    shards: int
+    not_set_up: tuple[str, ...]
+    unsuited: tuple[str, ...]
+
+    def require_suited(self, shards: int | None) -> None:
+        """Raise SetupError if the results can't be distributed in this number of shards. None: any number"""
+        _require(
+            not self.is_distributed or shards in (None, self.shards),
+            f"the results are distributed in {self.shards} shards already; run `orchboard distribute --back` first to change that",
+        )
+        _require(
+            self.is_distributed or not self.unsuited,
+            f"{'; '.join(self.unsuited)}: raise it there, restart the node, and repeat; docs/citus.md",
+        )
 
     @property
     def workers(self) -> list[Node]:
@@ -44,8 +73,11 @@ class Cluster(Struct, frozen=True):
         return [node for node in self.nodes if node.has_shards and node.is_active]
 
 
-async def find_cluster(connection: Connection) -> Cluster:
-    """The cluster of a database. Raises SetupError, saying what to do, when its results can't be distributed or moved back."""
+async def find_cluster(connection: Connection, *, added: str = "") -> Cluster:
+    """The cluster of a database. Raises SetupError, saying what to do, when its results can't be distributed or moved back.
+
+    added -- the address of a node that will be added, and that may be inactive
+    """
     row = await connection.fetchrow(sql("cluster"))
     assert row is not None  # noqa: S101 - the statement always returns one
     _require(
@@ -69,23 +101,37 @@ async def find_cluster(connection: Connection) -> Cluster:
         any(node.has_shards and node.is_active for node in nodes),
         "no node of the cluster may hold results: run SELECT citus_add_node('name', port) for each worker",
     )
-    if silent := [f"{node.name}:{node.port}" for node in nodes if not node.is_active]:
+    if silent := [node.address for node in nodes if not node.is_active and node.address != added]:
         raise SetupError(
-            f"nodes of the cluster are not active: {', '.join(silent)}; run citus_activate_node or citus_remove_node"
+            f"nodes of the cluster are not active: {', '.join(silent)}; run `orchboard distribute --add {silent[0]}` or "
+            "citus_remove_node"
         )
     _require(
         not row["is_moving"],
         "the results of the reference server are still being moved into the new table: run a server until `orchboard doctor` "
         "reports no more of them, then repeat",
     )
-    _require(
-        not row["others"],
-        f"other programs use the database ({row['others']} connections): stop the servers, and repeat; they read at their start "
-        "where results are",
-    )
+    _require(not row["others"], _describe_others(row["others"]))
     distributed = await is_distributed(connection)
+    workers = await fetch_workers(connection)
+    settings = [each.problem for each in await fetch_node_settings(connection)]
     return Cluster(
-        row["extension"], tuple(nodes), row["rows"], distributed and row["local_bytes"] > 0, distributed
+        version=row["extension"],
+        nodes=tuple(nodes),
+        results=row["rows"],
+        has_local_copy=distributed and row["local_bytes"] > 0,
+        is_distributed=distributed,
+        shards=sum(worker.shards for worker in workers),
+        not_set_up=tuple(worker.address for worker in workers if not worker.is_set_up),
+        unsuited=tuple(problem for problem in settings if problem),
+    )
+
+
+def _describe_others(others: Sequence[str]) -> str:
+    more = f" and {len(others) - _NAMED} more" if len(others) > _NAMED else ""
+    return (
+        f"other programs use the database ({len(others)} {'connection' if len(others) == 1 else 'connections'}): "
+        f"{', '.join(others[:_NAMED])}{more}; stop the servers, and repeat; they read at their start where results are"
     )
 
 
@@ -104,22 +150,31 @@ class Distribution:
         self._connection = connection
         self._connect = connect
 
-    async def distribute(self, cluster: Cluster, shards: int, report: Report) -> None:
+    async def distribute(self, cluster: Cluster, shards: int | None, report: Report) -> None:
         """Distribute the results by orchestrator; regions and job types are copied to every node.
 
         Results that are distributed already stay where they are: nodes that were added since are set up, and what an interrupted run left
-        is finished. Raises SetupError.
+        is finished. shards -- their number; None for DEFAULT_SHARDS, or as they are. Raises SetupError.
         """
+        cluster.require_suited(shards)
         await set_up_nodes(self._connection)
         if not cluster.is_distributed:
             async with self._transaction():
                 await self._connection.execute(sql("make_reference_tables"))
-            await self._copy(cluster, sql("distribute_results"), shards, report=report)
+            await self._copy(cluster, sql("distribute_results"), shards or DEFAULT_SHARDS, report=report)
         if not cluster.is_distributed or cluster.has_local_copy:
             async with self._transaction():
                 await self._connection.execute(sql("truncate_local_results"))
                 await self._connection.execute(sql("forget_own_invalidations"))
         await self._connection.execute(sql("analyze_results"))
+
+    async def add(self, cluster: Cluster, name: str, port: int) -> None:
+        """Add a worker to the cluster of distributed results, without results yet. Raises SetupError."""
+        _require(
+            cluster.is_distributed,
+            f"the results are not distributed: run SELECT citus_add_node('{name}', {port}), then `orchboard distribute`",
+        )
+        await add_node(self._connection, name, port)
 
     async def undistribute(self, cluster: Cluster, report: Report) -> None:
         """Move all results back to this server. Raises SetupError."""

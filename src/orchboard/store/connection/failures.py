@@ -145,6 +145,8 @@ _KINDS = (
     _Kind((asyncpg.InvalidAuthorizationSpecificationError,), "", _LOGIN, "the server refuses this user ({text})", "Check the user in POSTGRES."),
     _Kind((asyncpg.InvalidCatalogNameError,), "", _MISSING, "the server answers, but the database does not exist ({text})",
           "`orchboard migrate up` creates it if the user has the privilege; otherwise run CREATE DATABASE."),
+    _Kind((asyncpg.PostgresConnectionError,), "remote node|could not connect to", NO_ANSWER, "a node of the Citus cluster does not answer ({text})",
+          "Start it. `orchboard doctor` names those that do not answer."),
     _Kind((asyncpg.TooManyConnectionsError,), "", _TOO_MANY_CONNECTIONS, "the server has no connection left ({text})",
           "Lower DB_CONNECTIONS, raise max_connections on the server, or use a connection pooler."),
     _Kind((asyncpg.CannotConnectNowError,), "", _STARTING, "the server is starting or stopping ({text})", "Try again in a moment."),

@@ -58,13 +58,11 @@ async def diagnose(
             except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
                 if isinstance(error, asyncpg.InsufficientPrivilegeError) and _names_privileges(findings):
                     continue
-                findings.append(
-                    Finding(
-                        Level.WARNING,
-                        "database",
-                        f"not all checks could be run: {explain_failure(error).summary}",
-                    )
+                failure = explain_failure(error)
+                skipped = Finding(
+                    Level.WARNING, "database", f"not all checks could be run: {failure.summary}"
                 )
+                findings += [] if skipped in findings else [skipped]
     finally:
         connection.terminate()
     return findings

@@ -25,8 +25,11 @@ _TABLES = """
 SELECT current_schema() AS schema, current_database() AS database,
        to_regclass(quote_ident(current_schema()) || '.events') IS NOT NULL AS events,
        to_regclass(quote_ident(current_schema()) || '.schema_migrations') IS NOT NULL AS reference,
-       to_regclass(quote_ident(current_schema()) || '.orchboard_migrations') IS NOT NULL AS own
+       to_regclass(quote_ident(current_schema()) || '.orchboard_migrations') IS NOT NULL AS own,
+       to_regclass('pg_catalog.pg_dist_local_group') IS NOT NULL AS has_citus
 """
+
+_IS_WORKER = "SELECT groupid <> 0 FROM pg_catalog.pg_dist_local_group"
 
 # Other schemas with the tables of a leaderboard that this role may read. No row if the search_path is set in the URL, for
 # the role or for the database: then the current schema is intended.
@@ -154,11 +157,19 @@ class VersionTables(Struct, frozen=True):
 
 
 async def fetch_version_tables(connection: Connection) -> VersionTables:
-    """Read both version tables. Raises SetupError if the search_path names no existing schema."""
+    """Read both version tables.
+
+    Raises SetupError if the search_path names no existing schema, and on a worker of a Citus cluster, which has some of the tables
+    of the coordinator.
+    """
     found = await connection.fetchrow(_TABLES)
     assert found is not None  # noqa: S101 - a SELECT without FROM returns one row
     if found["schema"] is None:
         raise SetupError("the search_path of this database and role names no schema that exists")
+    if found["has_citus"] and await connection.fetchval(_IS_WORKER):
+        raise SetupError(
+            "POSTGRES is a worker of a Citus cluster: set it to the coordinator, which has the schema"
+        )
     reference = await _fetch(connection, REFERENCE_TABLE) if found["reference"] else None
     own = await _fetch(connection, OWN_TABLE) if found["own"] else None
     is_empty = not (found["events"] or reference or own)

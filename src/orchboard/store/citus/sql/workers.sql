@@ -1,5 +1,5 @@
--- The nodes of a distributed board. Needs Citus.
--- Returns, for each worker: name, port, shards (number of those of the results on it), problem (why it is of no use, or null).
+-- The workers of a cluster, and what keeps them from working for a board. Needs Citus.
+-- Returns, for each: name, port, shards (number of those of the results on it), problem (why it is of no use, or null).
 SELECT
     n.nodename AS name, n.nodeport AS port, coalesce(s.shards, 0) AS shards,
     CASE
