@@ -14,6 +14,7 @@ from orchboard.store.citus.distribution import Cluster, Distribution, find_clust
 from orchboard.store.citus.nodes import NodeSettings, fetch_node_settings, is_distributed
 from orchboard.store.diagnostics.node_checks import find_small_settings
 from orchboard.store.postgres.database import Database
+from orchboard.store.sql_files import sql
 from tests.support.citus import RESULTS, CitusCluster, CitusNode, distribute, migrate
 from tests.support.database import execute, run
 from tests.support.rollup_database import INSERT_RANDOM_RESULTS
@@ -111,6 +112,23 @@ def test_privileges_on_views_are_kept(plain_on_cluster: str) -> None:
     assert run(_rows(url, VIEW_PRIVILEGES)) == before
     run(distribute(url, back=True))
     assert run(_rows(url, VIEW_PRIVILEGES)) == before
+
+
+@pytest.mark.parametrize("back", [False, True])
+def test_a_run_that_ended_before_the_results_were_divided_is_finished(
+    plain_on_cluster: str, back: bool
+) -> None:
+    url = plain_on_cluster
+    _fill(url)
+    before = run(_value(url, RESULTS))
+    prepare = sql("distribution_settings"), sql("make_reference_tables")
+    run(execute(url, sql("set_up_nodes"), "BEGIN", *prepare, "COMMIT"))
+    assert run(_is_distributed(url)), "Citus manages the table"
+    run(distribute(url, back=back))
+    shards = "SELECT count(*) FROM citus_shards WHERE table_name = 'events'::regclass"
+    assert run(_value(url, shards)) == (0 if back else 8)
+    assert run(_is_distributed(url)) is not back
+    assert run(_value(url, RESULTS)) == before
 
 
 def test_it_refuses_a_database_without_citus(database_url: str) -> None:
@@ -220,7 +238,10 @@ def _command(url: str, *words: str) -> tuple[int, str]:
 
 def test_the_command_says_what_is_left_to_do(plain_on_cluster: str) -> None:
     url = plain_on_cluster
-    assert _command(url, "distribute", "--back") == (0, "the results were not distributed: none was moved\n")
+    assert _command(url, "distribute", "--back") == (
+        0,
+        "the results were not distributed: none was moved; start the servers again\n",
+    )
     status, said = _command(url, "distribute", "--shards", "4")
     assert (status, "start the servers again" in said) == (0, True), said
     status, said = _command(url, "distribute", "--dry-run")

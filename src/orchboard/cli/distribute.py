@@ -124,8 +124,8 @@ def _plan_rest(cluster: Cluster) -> str:
 
 
 def _summary(cluster: Cluster, *, back: bool) -> str:
-    if back and not cluster.is_distributed:
-        return "the results were not distributed: none was moved"
+    if back and not cluster.is_known:
+        return "the results were not distributed: none was moved; start the servers again"
     if back:
         return f"{cluster.results:,} results are on the coordinator; start the servers again"
     nodes = len(cluster.workers)

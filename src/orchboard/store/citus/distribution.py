@@ -42,6 +42,7 @@ class Cluster(Struct, frozen=True):
     """A cluster, as a command found it.
 
     results -- number of results; has_local_copy -- of results that are distributed; is_distributed -- whether they are
+    is_known -- whether Citus manages their table, also undivided after an interrupted run
     shards -- number of parts of the results; 0 if they are not distributed
     not_set_up -- addresses of workers that lack what the triggers need
     unsuited -- settings of nodes that are too small, as sentences
@@ -52,6 +53,7 @@ class Cluster(Struct, frozen=True):
     results: int
     has_local_copy: bool
     is_distributed: bool
+    is_known: bool
     shards: int
     not_set_up: tuple[str, ...]
     unsuited: tuple[str, ...]
@@ -112,16 +114,17 @@ async def find_cluster(connection: Connection, *, added: str = "") -> Cluster:
         "reports no more of them, then repeat",
     )
     _require(not row["others"], _describe_others(row["others"]))
-    distributed = await is_distributed(connection)
+    shards = await connection.fetchval(sql("number_of_shards"))
     workers = await fetch_workers(connection)
     settings = [each.problem for each in await fetch_node_settings(connection)]
     return Cluster(
         version=row["extension"],
         nodes=tuple(nodes),
         results=row["rows"],
-        has_local_copy=distributed and row["local_bytes"] > 0,
-        is_distributed=distributed,
-        shards=sum(worker.shards for worker in workers),
+        has_local_copy=bool(shards) and row["local_bytes"] > 0,
+        is_distributed=bool(shards),
+        is_known=await is_distributed(connection),
+        shards=shards,
         not_set_up=tuple(worker.address for worker in workers if not worker.is_set_up),
         unsuited=tuple(problem for problem in settings if problem),
     )
@@ -178,7 +181,7 @@ class Distribution:
 
     async def undistribute(self, cluster: Cluster, report: Report) -> None:
         """Move all results back to this server. Raises SetupError."""
-        if cluster.is_distributed:
+        if cluster.is_known:
             await NodeChanges(self._connection.fetch).collect()
             await self._copy(
                 cluster, sql("undistribute_results"), then=[sql("forget_reservations")], report=report
