@@ -76,8 +76,8 @@ def by_days(coverage: Coverage, plan: WindowPlan) -> WindowPlan:
 
 
 def plan_key(plan: WindowPlan) -> Hashable:
-    """What a settled plan is read from: changes with every change of it."""
-    return tuple(plan.buckets), tuple(plan.partial_buckets)
+    """What a settled plan is read from: changes with every change of it. No key of a plan that is not settled is one of a settled plan."""
+    return is_settled(plan), tuple(plan.buckets), tuple(plan.partial_buckets)
 
 
 def has_tail(plan: WindowPlan) -> bool:
