@@ -68,6 +68,28 @@ def test_a_host_that_does_not_answer_holds_up_the_first_connection_only(database
     assert 1.9 < first < 15 and second < 1.9
 
 
+def test_a_read_that_finds_no_primary_does_not_wait_for_a_silent_host_twice(database_url: str) -> None:
+    async def connect() -> int:
+        name, attempts = urlsplit(database_url).path[1:], 0
+        admin = await asyncpg.connect(database_url)
+        await admin.execute(f'ALTER DATABASE "{name}" SET default_transaction_read_only = on')
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            async with _by_tcp(database_url) as (login, host):
+                hosts = Hosts(
+                    f"{login}127.0.0.1:{silent.getsockname()[1]},{host}?target_session_attrs=read-write"
+                )
+                await (await hosts.connect_to_read(timeout_s=20)).close()
+            silent.setblocking(False)
+            with suppress(BlockingIOError):
+                while True:
+                    silent.accept()[0].close()
+                    attempts += 1
+        await admin.close()
+        return attempts
+
+    assert run(connect()) == 1
+
+
 def test_a_read_only_database_is_reported_as_such_and_read(database_url: str) -> None:
     """As a standby is, that is not promoted yet."""
 

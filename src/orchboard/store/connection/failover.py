@@ -97,22 +97,26 @@ class Hosts:
             return await self.connect(timeout_s=timeout_s, **options)
         now = time.monotonic()
         since = max(written_at, now - limits.HOST_SILENT_S)
-        heard = [
-            host for host in self._order if self._silent_at.get(host, float("-inf")) <= since
-        ] or self._order
         if self._no_primary_at <= max(written_at, now - limits.PRIMARY_AWAY_S):
             try:
                 return await self._connect(
-                    timeout_s, self._conninfo.target_session_attrs, hosts=heard, **options
+                    timeout_s, self._conninfo.target_session_attrs, hosts=self._not_silent(since), **options
                 )
             except CONNECT_ERRORS:
                 self._no_primary_at = time.monotonic()
+        hosts = self._not_silent(since)  # without those that did not answer just now
         try:
-            return await self._connect(timeout_s, "any", hosts=heard, **options)
+            return await self._connect(timeout_s, "any", hosts=hosts, **options)
         except CONNECT_ERRORS:
-            if len(heard) == len(self._order):
+            if len(hosts) == len(self._order):
                 raise
         return await self._connect(timeout_s, "any", **options)
+
+    def _not_silent(self, since: float) -> list[Host]:
+        """The hosts without those that did not answer in time since some moment; all if none is left."""
+        return [host for host in self._order if self._silent_at.get(host, float("-inf")) <= since] or list(
+            self._order
+        )
 
     @property
     def has_fallback_standby(self) -> bool:
