@@ -28,7 +28,7 @@ RoundBound: TypeAlias = Callable[[datetime], datetime]
 
 
 def round_edges(bounds: Iterable[datetime], round_bound: RoundBound) -> list[datetime]:
-    """The bounds that are used for some bounds, ascending. Those that become equal are one, so that no bucket is empty."""
+    """Bounds of buckets, rounded, ascending. Bounds that become equal are one, so that no bucket has the length 0."""
     return sorted({round_bound(bound) for bound in bounds})
 
 

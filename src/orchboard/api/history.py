@@ -122,7 +122,7 @@ HISTORY = Endpoint(
     "Buckets of a day begin at midnight in `tz`, buckets of 7 days on Mondays. Buckets of 30 days are counted from 1 January of "
     "year 1, whatever the window. The first and the last bucket may be partial. A window of more than a year begins at the first "
     "result. Where results are not kept, bounds of buckets are rounded down to six hours or days in UTC, and shorter buckets are "
-    "joined: `since` and `until` of each point say when it is.",
+    "joined: `since` and `until` of each point are the bounds that were used.",
     params=_PARAMS,
     asked=("orchestrator", "since", "bucket"),
     answer=History(

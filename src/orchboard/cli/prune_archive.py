@@ -20,7 +20,7 @@ async def archive_results(
 ) -> None:
     """Write the results to files named by their first and last day. A file appears when it is complete and on the disk.
 
-    A file that exists has results that are stored no more: it is kept, and the name of another gets a number.
+    An existing file may hold results that are no longer in the database, so it is never replaced: the new file gets a number.
     Raises SetupError if a file can't be written or does not have all results.
     """
     from orchboard.cli.archive_files import remove_leftovers

@@ -227,7 +227,7 @@ def reason_of(response: Response) -> str:
 
 
 def kept_since_of(headers: Mapping[str, str]) -> datetime | None:
-    """The time from which results are kept; None if the answer lacks none for being older."""
+    """The time from which results are kept; None if the answer is complete."""
     try:
         moment = datetime.fromisoformat(headers.get("orchboard-kept-since", ""))
     except ValueError:

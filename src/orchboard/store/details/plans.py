@@ -76,7 +76,10 @@ def by_days(coverage: Coverage, plan: WindowPlan) -> WindowPlan:
 
 
 def plan_key(plan: WindowPlan) -> Hashable:
-    """What a settled plan is read from: changes with every change of it. No key of a plan that is not settled is one of a settled plan."""
+    """A key of what is kept for a settled plan; another one after every change of what the plan is read from.
+
+    A plan that is not settled never has the key of a settled one, also if both have the same buckets.
+    """
     return is_settled(plan), tuple(plan.buckets), tuple(plan.partial_buckets)
 
 
